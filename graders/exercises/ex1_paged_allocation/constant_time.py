@@ -194,6 +194,8 @@ class _Comparison:
         large = self._filled(self._plan.large)
         for how in ("building", "timed", "timed in proportion", "answered"):
             self._compare(large, how)
+        if self._state == USED:
+            large.copies_the_right_block()
 
     def _compare(self, pool: Pool, how: str) -> None:
         """Raise Broken if something costs too much there. Times are taken again before they are
@@ -379,6 +381,29 @@ class Pool:
                 self._recorder.broken(
                     message, got="a whole list moved", expected=f"`{loop}` touches a few blocks"
                 )
+
+    def copies_the_right_block(self) -> None:
+        """Raise Broken if a copy of a block that needs more than 16 bits is of another one."""
+        table = self._call("table", [3])
+        if type(table) is not list:
+            return  # a sequence of its own, or too long to be told
+        far = [place for place, block in enumerate(table) if type(block) is int and block >> 16]
+        if not far:
+            return  # more blocks of them are in use than have less bits
+        length = far[0] * self._plan.block + 1
+        self._call("truncate", [3, length])
+        self._call("fork", [3, 4])
+        answer = self._call("extend", [4, length + 1])
+        new = answer[0] if type(answer) is list and answer else None
+        due = [new, [{"copy": [table[far[0]], *new]}]] if type(new) is list else None
+        if answer != due:
+            got = shown(answer)
+            message = f"`extend` returned {got} where block {table[far[0]]} is copied: "
+            message += "are numbers of blocks cut to 16 bits?"
+            self._recorder.broken(
+                message, got=got, expected=f"a Copy from block {table[far[0]]}", method="extend"
+            )
+        self._context.cases += 1
 
     def _fill(self) -> None:
         worker = self._context.worker

@@ -118,4 +118,5 @@ def steepest(context: CheckContext) -> None:
         Decode((1,), 4, scale=-64.0, magnitude=8.0, split=2, seed=3),
         Decode((1,), 4, scale=DEEP, magnitude=8.0, seed=3),
         Decode((33,), 16, dtype="bfloat16", scale=2.0, magnitude=4.0, split=2, seed=4),
+        Decode((5,), 4, scale=0.0, seed=4),  # all weigh the same
     )
