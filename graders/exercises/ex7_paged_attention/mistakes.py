@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from operator import mul
 
 from graders.exercises.ex7_paged_attention.specification import Decode, averaged
@@ -34,11 +35,12 @@ def mistakes(call: Decode, row: int, head: int) -> Iterator[tuple[str, list[floa
             f"if head {head} reads KV head {head} % {call.kv_heads} = {other}, not {head} // {call.group} = {own}",
             averaged(call.scores(row, head, other), call.context(2, row, other), width),
         )
-    yield "without the scale", averaged([score / call.scale for score in scores], values, width)
+    plain = replace(call, scale=1.0).scores(row, head, own)
+    yield "without the scale", averaged(plain, values, width)
     yield "with the scale twice", averaged([score * call.scale for score in scores], values, width)
     yield (
         "with 1 / sqrt(D) for the scale that is given",
-        averaged([score / call.scale / math.sqrt(width) for score in scores], values, width),
+        averaged([score / math.sqrt(width) for score in plain], values, width),
     )
     yield "if position 0 is left out", averaged(scores[1:], values[1:], width)
     if not 0 < length - 1 == length // call.split * call.split:  # then it has another name
