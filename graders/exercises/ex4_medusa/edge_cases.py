@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import product, takewhile
 
 from graders.checking.check_context import CheckContext
 from graders.checking.failure import Together
@@ -25,6 +25,8 @@ from graders.exercises.ex4_medusa.wire_tensors import sent_tree
 
 NEVER = -math.inf
 Cells = dict[int, tuple[float, float, float]]  # p at a node
+NEVER_BY_CHANCE = 1e-12  # of one in so many
+NEVER_BY_CHANCE = 1e-12
 SURE = 42.0  # chi-square with 3 degrees of freedom: above it once in 2e8 fair draws
 DRAWS = 1500
 ENDS = (
@@ -531,6 +533,10 @@ def _fair(judge: MedusaJudge, drawn: Sequence[int], p: Sequence[float], rows: st
     got, expected = f"{dict(sorted(seen.items()))} in {rows}", f"about {words}"
     if strangers:
         message = f"`next` is {strangers[0]}, whose probability where the path ends is 0."
+        judge.scene.broken(message, got=got, expected=expected)
+    alike = len(list(takewhile(lambda token: token == drawn[-1], reversed(drawn))))
+    if p[drawn[-1]] ** alike < NEVER_BY_CHANCE:
+        message = f"`next` is {drawn[-1]} for the last {alike} in {rows}: every row has a draw of its own."
         judge.scene.broken(message, got=got, expected=expected)
     distance = sum(
         (seen[token] - len(drawn) * x) ** 2 / (len(drawn) * x) for token, x in enumerate(p) if x
