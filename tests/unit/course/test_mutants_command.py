@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Type
 
+import graders
 from course.commands import mutants
 from course.targets import solution_file
 from graders.registry.catalogue import catalogue
@@ -65,6 +67,21 @@ def test_a_wrong_part_that_dies_by_another_law_is_a_surprise(course: Type, clone
     shown = course("mutants", "1")
     assert shown.code == 1
     assert "expected: sharing (tests/mutants/ex1/some_law.mutants:3)" in shown.out
+
+
+def test_who_passes_is_held_to_the_timed_laws_that_somebody_names(
+    course: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def passed(exercise: int, path: Path, **wanted: object) -> SimpleNamespace:
+        asked.append(wanted.get("only") or wanted.get("laws_only"))
+        return SimpleNamespace(passed=True, laws=(), problem="", seed=0)
+
+    monkeypatch.setattr(graders, "grade", passed)
+    shown = course("mutants", "2", "--only", "costs_summed_for_each")
+    assert shown.code == 1
+    assert asked == [True, ["2.13"]]
 
 
 def test_a_right_part_that_dies_is_a_surprise(course: Type, clone: Path) -> None:

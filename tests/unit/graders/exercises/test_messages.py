@@ -304,3 +304,26 @@ def test_what_is_the_callers_may_not_be_changed(
     """Such a part kept every law."""
     (found,) = grade(exercise, wrong_part(exercise, name).write(tmp_path), seed=1, only=[law]).laws
     assert " changed " in found.message
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_was_not_told_is_said_of_the_shortest_story_too(
+    seed: int, quick: None, tmp_path: Path
+) -> None:
+    path = wrong_part(2, "priorities_unless_told").write(tmp_path)
+    (found,) = grade(2, path, seed=seed, only=["2.7"]).laws
+    assert "told no `policy`" in found.message
+
+
+def test_who_lost_its_blocks_unnamed_is_not_told_that_nobody_made_room(
+    quick: None, tmp_path: Path
+) -> None:
+    path = wrong_part(2, "victim_not_reported").write(tmp_path)
+    (found,) = grade(2, path, seed=0, only=["2.6"]).laws
+    assert "Plan.preempted does not name it" in found.message
+
+
+def test_a_full_cache_tells_which_block_went_too_early(quick: None, tmp_path: Path) -> None:
+    path = wrong_part(3, "clock_in_a_byte").write(tmp_path)
+    (found,) = grade(3, path, seed=0, only=["3.9"]).laws
+    assert "which was touched longer ago" in found.message
