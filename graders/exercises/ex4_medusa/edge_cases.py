@@ -27,6 +27,7 @@ NEVER = -math.inf
 Cells = dict[int, tuple[float, float, float]]  # p at a node
 NEVER_BY_CHANCE = 1e-12  # of one in so many
 NEVER_BY_CHANCE = 1e-12
+LEAST_ALIKE = 64  # rows in which somebody forgot to draw
 SURE = 42.0  # chi-square with 3 degrees of freedom: above it once in 2e8 fair draws
 DRAWS = 1500
 ENDS = (
@@ -531,12 +532,16 @@ def _fair(judge: MedusaJudge, drawn: Sequence[int], p: Sequence[float], rows: st
     strangers = [token for token in seen if not 0 <= token < len(p) or p[token] == 0]
     words = {token: round(len(drawn) * chance) for token, chance in enumerate(p) if chance}
     got, expected = f"{dict(sorted(seen.items()))} in {rows}", f"about {words}"
+    last = drawn[-1]
+    alike = len(list(takewhile(lambda token: token == last, reversed(drawn))))
+    chance = p[last] if 0 <= last < len(p) else 0.0
+    if alike < len(drawn) and chance**alike < NEVER_BY_CHANCE and alike > LEAST_ALIKE:
+        message = (
+            f"`next` is {last} for the last {alike} in {rows}: every row has a draw of its own."
+        )
+        judge.scene.broken(message, got=got, expected=expected)
     if strangers:
         message = f"`next` is {strangers[0]}, whose probability where the path ends is 0."
-        judge.scene.broken(message, got=got, expected=expected)
-    alike = len(list(takewhile(lambda token: token == drawn[-1], reversed(drawn))))
-    if p[drawn[-1]] ** alike < NEVER_BY_CHANCE:
-        message = f"`next` is {drawn[-1]} for the last {alike} in {rows}: every row has a draw of its own."
         judge.scene.broken(message, got=got, expected=expected)
     distance = sum(
         (seen[token] - len(drawn) * x) ** 2 / (len(drawn) * x) for token, x in enumerate(p) if x

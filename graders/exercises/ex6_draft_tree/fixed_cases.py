@@ -285,7 +285,7 @@ def hard_trees(context: CheckContext) -> None:
         *((mixed, size, "float32") for size in (4, 5)),
         *((aunt, size, "float32") for size in (3, 4)),
         *((_two_zeros(), 2, dtype) for dtype in ("float32", "float64")),
-        (_cousins(1100), 8, "float32"),
+        (_cousins(520), 8, "float32"),
         (_flat(300, -0.5), 130, "float32"),
         ([*_flat(150, -0.5), Candidate(900, 140, 2, -0.75)], 152, "float32"),
         ([*_flat(300, -0.5), Candidate(900, 290, 2, -0.75)], 302, "float32"),
