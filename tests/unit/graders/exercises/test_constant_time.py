@@ -30,6 +30,9 @@ def pools(square: float, disturbed: int) -> type:
         def fill(self) -> None:
             pass
 
+        def copies_the_right_block(self) -> None:
+            pass
+
         def loops(self, how: str) -> list[str]:
             return [LOOP] if how == "timed in proportion" else []
 
