@@ -25,8 +25,7 @@ from graders.exercises.ex4_medusa.wire_tensors import sent_tree
 
 NEVER = -math.inf
 Cells = dict[int, tuple[float, float, float]]  # p at a node
-NEVER_BY_CHANCE = 1e-12  # of one in so many
-NEVER_BY_CHANCE = 1e-12
+NEVER_BY_CHANCE = 1e-12  # of fair draws that come out so
 LEAST_ALIKE = 64  # rows in which somebody forgot to draw
 SURE = 42.0  # chi-square with 3 degrees of freedom: above it once in 2e8 fair draws
 DRAWS = 1500

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from local_worker import LocalWorker
 
 from graders.checking import replies
 from graders.checking.failure import Deviation
@@ -76,7 +77,9 @@ def test_a_question_carries_the_next_id() -> None:
         (b'{"id":1,"x":1e999}', "not finite"),
         (b'{"id":1,"x":9223372036854775808}', "beyond 64 bits"),
         (b'{"id":1,"x":' + b"9" * 5000 + b"}", "not JSON"),
-        (b'{"id":1,"x":' + b"[" * 7 + b"]" * 7 + b"}", "nested deeper"),
+        (b'{"id":1,"x":' + b"[" * 6 + b"]" * 6 + b"}", "nested deeper"),
+        (b'{"id":1,"x":[1,{"y":[9223372036854775808]}]}', "beyond 64 bits"),
+        (b'{"id":1,"x":[1,{"y":[1e999]}]}', "not finite"),
         (b'{"id":1,"x":"' + b"a" * 101 + b'"}', "more than 100 characters"),
         (b'{"id":1,"x":[' + b"1," * 200 + b"1]}", "more than 200 values"),
         (b'{"id":2}', "wrong request id"),
@@ -258,3 +261,21 @@ def test_whatever_is_sent_is_refused_in_bounded_memory(piece: bytes, times: int)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 64 * CAPS.size + (1 << 16)
+
+
+def test_as_deep_as_is_allowed_is_heard() -> None:
+    talk = Conversation(Caps(depth=6))
+    talk.ask({"do": "something"})
+    payload = b'{"id":1,"x":' + b"[" * 5 + b"]" * 5 + b"}"
+    assert talk.hear(len(payload).to_bytes(4, "big") + payload) == {"x": [[[[[]]]]]}
+
+
+def test_an_int_beyond_64_bits_is_told_wherever_it_stands() -> None:
+    plain = LocalWorker()._parts.plain
+    told = {"type": "int beyond 64 bits"}
+    for value, sent in (
+        (1 << 63, told),
+        ([1, 1 << 63], [1, told]),
+        ([None, 1 << 63, -1], [None, told, -1]),
+    ):
+        assert plain(value) == sent
